@@ -13,7 +13,7 @@ from dockerfw.document.fields import MAX_PORTS, port_range
 from dockerfw.document.values import Document, DocumentRule
 from dockerfw.iptables.model import Family
 from dockerfw.reach import change_sentences, sentences
-from dockerfw.reach.exposure import Access, ExposureRow, expose
+from dockerfw.reach.exposure import Access, ExposureRow, expose_both
 from dockerfw.reach.internet import UNROUTED, covers_the_internet
 from dockerfw.reach.offers import Offer, OfferKey
 from dockerfw.reach.own_addresses import find_repeats
@@ -77,8 +77,9 @@ def exposure_changes(
     entries = [_Port(offer, str(offer.port), True) for offer in offers]
     entries += _named_by_rules(documents, offers, listens=False if sockets_known else None)
     wanted = [entry.offer for entry in entries]
-    old = {row.offer.key: row for row in expose(wanted, before, outside, inside)}
-    new = {row.offer.key: row for row in expose(wanted, after, outside, inside)}
+    old, new = (
+        {row.offer.key: row for row in rows} for rows in expose_both(wanted, before, after, outside, inside)
+    )
     for offer, was, now in _own_addresses(own, (old, new), (before, after), outside, inside):
         entries.append(_Port(offer, offer.ports or str(offer.port), True))
         old[offer.key], new[offer.key] = was, now
@@ -109,7 +110,7 @@ def _own_addresses(
     inside: Sequence[HostInterface],
 ) -> Iterator[tuple[Offer, ExposureRow, ExposureRow]]:
     """Yield the offers at containers' own addresses, with their rows before and after, without repeats."""
-    was, now = (expose(own, each, outside, inside) for each in rules)
+    was, now = expose_both(own, *rules, outside, inside)
     repeats = find_repeats(rows[0].values(), was) & find_repeats(rows[1].values(), now)
     old, new = ({row.offer.key: row for row in each} for each in (was, now))
     for offer in own:

@@ -22,12 +22,14 @@ from dockerfw.reach.arrivals import inner_arrivals
 from dockerfw.reach.internet import covers_the_internet
 from dockerfw.reach.listening import Address
 from dockerfw.reach.offers import Offer
+from dockerfw.reach.unchanged import Unchanged, find_changed
 from dockerfw.simulation.addresses import AddressSet, union_of
 from dockerfw.simulation.moments import moment_text
 from dockerfw.simulation.services import Reach, Service, simulate_service
 from dockerfw.simulation.simulate import Prepared
 from dockerfw.simulation.surroundings import LOCAL, HostInterface
 from dockerfw.simulation.trace import Verdict
+from dockerfw.simulation.walk import ChainKey
 
 ExposureLevel = Literal["anywhere", "unknown", "networks", "nobody"]
 LEVELS: Final[tuple[ExposureLevel, ...]] = ("anywhere", "unknown", "networks", "nobody")
@@ -95,7 +97,32 @@ def expose(
     are the names, or patterns, of the settings.
     """
     exposure = _Exposure(prepared, tuple(outside), inside, tuple(external))
-    rows = [exposure.row(offer) for offer in offers]
+    return _widest_first(exposure.row(offer) for offer in offers)
+
+
+def expose_both(
+    offers: Sequence[Offer],
+    before: Mapping[Family, Prepared],
+    after: Mapping[Family, Prepared],
+    outside: Sequence[HostInterface],
+    inside: Sequence[HostInterface] = (),
+) -> tuple[tuple[ExposureRow, ...], tuple[ExposureRow, ...]]:
+    """Return the rows before and after a load, each as `expose` does.
+
+    A row whose packets pass no chain that the load changes is the same, and is computed once.
+    """
+    unchanged = Unchanged(find_changed(before, after))
+    old, new = (_Exposure(each, tuple(outside), inside, ()) for each in (before, after))
+    was, now = [], []
+    for offer in offers:
+        row, passed = old.row_with_chains(offer)
+        same = all(unchanged.holds(family, passed.get(family, frozenset())) for family in offer.families)
+        was.append(row)
+        now.append(row if same else new.row(offer))
+    return _widest_first(was), _widest_first(now)
+
+
+def _widest_first(rows: Iterable[ExposureRow]) -> tuple[ExposureRow, ...]:
     return tuple(sorted(rows, key=lambda row: LEVELS.index(row.level)))
 
 
@@ -147,6 +174,7 @@ class _Exposure:
             for family, ways in self.inner.items()
         }
         self.answers: dict[Service, Reach] = {}
+        self.passed: dict[Family, set[ChainKey]] = {}
         self.allowances = {family: AllowingRules(each) for family, each in prepared.items()}
 
     def row(self, offer: Offer) -> ExposureRow:
@@ -160,6 +188,11 @@ class _Exposure:
         starting = {each for one in access for each in one.starting}
         notes += [sentences.starts_later(name, moment_text(moment)) for name, moment in sorted(starting)]
         return ExposureRow(offer, merge_answers(access), tuple(notes))
+
+    def row_with_chains(self, offer: Offer) -> tuple[ExposureRow, Mapping[Family, frozenset[ChainKey]]]:
+        """Return the row of one offer, and the chains of each family on which it depends."""
+        self.passed = {}
+        return self.row(offer), {family: frozenset(found) for family, found in self.passed.items()}
 
     def _notes(self, offer: Offer) -> Iterable[str]:
         if offer.interface:
@@ -322,7 +355,9 @@ class _Exposure:
         service = Service(family, protocol_number(offer.protocol) or 0, address, offer.port, interface.name)
         if service not in self.answers:
             self.answers[service] = simulate_service(prepared, service, ENTRIES)
-        return self.answers[service]
+        found = self.answers[service]
+        self.passed.setdefault(family, set()).update(found.passed)
+        return found
 
 
 def _unreachable(family: Family, interfaces: tuple[str, ...], reason: str) -> Access:

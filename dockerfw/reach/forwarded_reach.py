@@ -22,6 +22,7 @@ from dockerfw.reach.changes import Change, ChangeKind, ChangeWords, compare_answ
 from dockerfw.reach.exposure import Access, ExposureLevel, level_of, merge_answers, widest_level
 from dockerfw.reach.forwarded import Destination, Destinations, Ports
 from dockerfw.reach.port_classes import PROTOCOLS, WITH_PORTS, ClassName, free_port
+from dockerfw.reach.unchanged import find_changed
 from dockerfw.simulation.services import Service, simulate_service
 from dockerfw.simulation.simulate import Prepared
 from dockerfw.simulation.surroundings import HostInterface
@@ -67,10 +68,14 @@ def destination_changes(
 ) -> tuple[Change, ...]:
     """Return what a load changes for destinations, each with a rule that would allow what closes."""
     changes: list[Change] = []
-    named = _ports_for_containers(documents)
-    for each in destinations.found:
-        if each.family not in before or each.family not in after:
-            continue
+    changed = find_changed(before, after)
+    asked_for = [
+        each
+        for each in destinations.found
+        if each.family in before and each.family in after and changed[each.family]
+    ]
+    named = _ports_for_containers(documents) if asked_for else ()
+    for each in asked_for:
         found: dict[tuple[ChangeKind, ChangeWords], list[Probe]] = {}
         asked = tuple(_probes(each, documents, named))
         for probe in asked:

@@ -123,6 +123,7 @@ class Journey:
 
     def _recheck(self, table: str, chain: str, accepted: Sequence[Accepted]) -> list[Accepted]:
         """Move accepted pieces through a later chain, and keep the rule that accepted each."""
+        self.walk.passed.add((table, chain))
         compiled = self.walk.chains.get((table, chain))
         if compiled is None or compiled.empty:
             return list(accepted)

@@ -13,6 +13,7 @@ from dockerfw.simulation.packet import Address, Packet
 from dockerfw.simulation.simulate import Prepared, run_journey
 from dockerfw.simulation.state import PacketState
 from dockerfw.simulation.trace import Verdict
+from dockerfw.simulation.walk import ChainKey
 
 _ECHO = {1: 8, 58: 128}
 
@@ -50,7 +51,7 @@ class Reach:
     """The sources that reach a service, in three sets that do not overlap and together hold every address.
 
     `parts` splits the same addresses by the rule or policy that decides. `entered` are the noted chains that
-    packets entered, with what rules see of a packet there.
+    packets entered, with what rules see of a packet there. `passed` are all chains on which this depends.
     """
 
     passes: AddressSet
@@ -58,6 +59,7 @@ class Reach:
     unknown: AddressSet
     parts: tuple[tuple[AddressSet, Verdict], ...]
     entered: tuple[tuple[str, PacketState], ...] = ()
+    passed: frozenset[ChainKey] = frozenset()
 
 
 def simulate_service(prepared: Prepared, service: Service, noted: frozenset[str] = frozenset()) -> Reach:
@@ -74,4 +76,5 @@ def simulate_service(prepared: Prepared, service: Service, noted: frozenset[str]
     nothing = AddressSet.nothing(family)
     passes, unknown = sums.by_kind.get("ACCEPT", nothing), sums.by_kind["UNKNOWN"]
     refused = union_of(family, [sums.by_kind.get(kind, nothing) for kind in ("DROP", "REJECT")])
-    return Reach(passes, refused, unknown, sums.parts, tuple(dict.fromkeys(walk.entered)))
+    entered = tuple(dict.fromkeys(walk.entered))
+    return Reach(passes, refused, unknown, sums.parts, entered, frozenset(walk.passed))

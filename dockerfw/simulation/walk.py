@@ -21,6 +21,9 @@ from dockerfw.simulation.runs import Part
 from dockerfw.simulation.state import PacketState
 from dockerfw.simulation.trace import StepOutcome, Verdict
 
+ChainKey = tuple[str, str]
+"""A table and the name of a chain in it."""
+
 _MAX_DEPTH = 100
 _MAX_VISITS = 20_000
 _MAX_PIECES = 256
@@ -58,6 +61,7 @@ class Walk:
     """One walk: its results so far, and its events if it is recording.
 
     `entered` are the chains of the filter table named in `noted` that it entered, with the packet there.
+    `passed` are all chains on which its results depend, built-in ones without rules among them.
     """
 
     chains: Mapping[tuple[str, str], CompiledChain]
@@ -66,11 +70,13 @@ class Walk:
     events: list[Event] = field(default_factory=list)
     noted: frozenset[str] = frozenset()
     entered: list[tuple[str, PacketState]] = field(default_factory=list)
+    passed: set[ChainKey] = field(default_factory=set)
     _accepted: list[Accepted] = field(default_factory=list)
     _visits: int = 0
 
     def run_chain(self, table: str, chain: str, pieces: Sequence[Piece]) -> list[Accepted]:
         """Move pieces through a built-in chain and return those that it accepts; the others end."""
+        self.passed.add((table, chain))
         found = self.chains.get((table, chain))
         if found is None or found.empty:
             policy = policy_verdict(table, chain, "ACCEPT")
@@ -184,6 +190,7 @@ class Walk:
 
     def _jump(self, name: str, item: Item, matched: list[Piece], visit: Visit) -> list[Piece]:
         chain = self.chains[visit.chain.table, name]
+        self.passed.add((visit.chain.table, name))
         if name in self.noted and visit.chain.table == "filter":
             self.entered += [(name, piece.state) for piece in matched]
         return self._chain(chain, join_pieces(matched), Visit(chain, visit.depth + 1))

@@ -34,6 +34,7 @@ from dockerfw.reach.lockout import (
 )
 from dockerfw.reach.offers import find_offers
 from dockerfw.reach.sentences import HIDDEN_BY_PROXY, RULES_IN_NFTABLES
+from dockerfw.reach.unchanged import Unchanged, find_changed
 from dockerfw.simulation.simulate import Prepared
 from dockerfw.simulation.surroundings import LOCAL, Surroundings
 from rules.seen.destination_selectors import destinations_of
@@ -205,6 +206,8 @@ def _difference(
     surroundings = surroundings_of(view.snapshot)
     outside = outside_interfaces(document.settings, surroundings)
     before, after = prepare_live(view), prepare_after(view, document, revision)
+    if Unchanged(find_changed(before, after)).everything:
+        return ()
     listening = listening_of(view)
     offers = find_offers(listening)
     return exposure_changes(
