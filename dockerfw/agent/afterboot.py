@@ -70,7 +70,7 @@ def _load(state: StateDirectory, confirmed: ConfirmedRecord) -> bool:
     if all(any(live.chain("filter", name) for name in _OWN) for live in before.rulesets.values()):
         return False
     external = confirmed.document.settings.external_interfaces
-    containers = read_container_families(before.rulesets, external, None)
+    containers = read_container_families(external, None)(before.rulesets)
 
     renderings = {family: confirmed.rendering(family) for family in before.rulesets}
     texts = {

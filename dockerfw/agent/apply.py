@@ -140,12 +140,14 @@ class Apply:
         watchdog = StartingWatchdog(self._state)
         stack.callback(watchdog.release)
         with self._step("snapshot") as say:
-            before, limits = _look_settled(), ip_set_limits()
+            external = document.settings.external_interfaces
+            with ThreadPoolExecutor(1) as pool:
+                families = pool.submit(read_container_families, external, self._docker_socket)
+                before, limits = _look_settled(), ip_set_limits()
+                families_of = families.result()
             self._before, self._limits = before, limits
             _check_refusals(find_refusals(document, before.rulesets, limits))
-            self._containers = read_container_families(
-                before.rulesets, document.settings.external_interfaces, self._docker_socket
-            )
+            self._containers = families_of(before.rulesets)
             say(f"backend {before.backend}")
         restores = self._render(document, before)
         with ThreadPoolExecutor(1) as pool:

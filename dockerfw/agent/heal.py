@@ -63,7 +63,7 @@ def heal_anchors(
 def _heal(confirmed: ConfirmedRecord, docker_socket: Path | None) -> Healed | None:
     before = look(confirmed.backend)
     external = confirmed.document.settings.external_interfaces
-    containers = read_container_families(before.rulesets, external, docker_socket)
+    containers = read_container_families(external, docker_socket)(before.rulesets)
     drift = _drift(confirmed, before.rulesets, containers)
     if not drift.is_repairable:
         return None

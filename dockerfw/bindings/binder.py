@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -88,18 +89,22 @@ def prepare_bound_sets(
         # Those of the confirmed revision are followed until the end of the window: only their members tell
         # which sessions its rules have allowed.
         followed = {**_confirmed_definitions(state, known), **definitions}
-        record = read_bound_record(state).for_document(external, followed)
-        record = replace(record, looked=boottime())
+        before = read_bound_record(state)
+        record = before.for_document(external, followed)
         # Written first: whatever dies from here on, the binder finds the sets.
-        write_bound_record(state, record)
+        if record != before or not has_bound_record(state):
+            write_bound_record(state, replace(record, looked=boottime()))
     # Lists may be large, and their sets have a lock of their own.
     prepare_group_sets(state, names)
     with bound_lock(state, seconds=LOCK_SECONDS):
         record, now = read_bound_record(state), boottime()
-        create_bound_sets(filter(follows_host, names))
-        checkpoint("sets-created")
         wanted = {name: each for name, each in definitions.items() if name in names}
-        found = read_bound_members(external, wanted, docker_socket)
+        with ThreadPoolExecutor(1) as pool:
+            # To list all sockets takes longer than to create the sets, and needs none of them.
+            members = pool.submit(read_bound_members, external, wanted, docker_socket)
+            create_bound_sets(filter(follows_host, names))
+            checkpoint("sets-created")
+            found = members.result()
         filled = {name: found.members[name] for name in names if name in found.members}
         fill_bound_sets(filled)
         held = read_bound_sets(filter(follows_host, names))
@@ -108,7 +113,10 @@ def prepare_bound_sets(
         digests = {**record.held, **{name: digest_of_members(members) for name, members in held.items()}}
         failing = now if found.why_unknown else 0.0
         write_bound_record(
-            state, replace(record, held=digests, problem=found.why_unknown[:MAX_PROBLEM], failing=failing)
+            state,
+            replace(
+                record, looked=now, held=digests, problem=found.why_unknown[:MAX_PROBLEM], failing=failing
+            ),
         )
         checkpoint("sets-filled")
     return filled

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -205,22 +205,26 @@ def unread_snapshot(host: str, reason: str) -> Snapshot:
     )
 
 
-def read_container_families(
-    live: Mapping[Family, Ruleset], external: Sequence[str], docker_socket: Path | None
-) -> frozenset[Family]:
-    """Return the families in which container networks have addresses; Docker is asked if its socket is given.
+FamiliesOf = Callable[[Mapping[Family, Ruleset]], frozenset[Family]]
+"""From the rules of the host to the families in which container networks have addresses."""
 
-    Never raises: where the host's addresses cannot be read, only the rules tell about containers.
+
+def read_container_families(external: Sequence[str], docker_socket: Path | None) -> FamiliesOf:
+    """Read what tells, beside the rules, in which families container networks have addresses.
+
+    Docker is asked if its socket is given. Never raises: where the host's addresses cannot be read, only the
+    rules tell about containers.
     """
     (addresses,) = run_all([_LIST_ADDRESSES])
     tables = _native_tables()
     if isinstance(tables, bytes) and _is_dockers(tables):
-        return frozenset(kernel_families())
-    listing = _listing(_LIST_ADDRESSES, addresses)
+        families = frozenset(kernel_families())
+        return lambda _: families
+    interfaces = tuple(map(interface_from, _interfaces(_listing(_LIST_ADDRESSES, addresses))))
     found = list_containers(docker_socket) if docker_socket else None
     containers = None if isinstance(found, CommandFailed) else containers_from(found)
     bridges = _named_bridges(docker_socket, found)
-    return container_families(map(interface_from, _interfaces(listing)), live, containers, external, bridges)
+    return lambda live: container_families(interfaces, live, containers, external, bridges)
 
 
 def _named_bridges(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from dockerfw.bindings.binder import Binder
 from dockerfw.chains.bound_sets import BOUND_SETS
 from dockerfw.chains.match_groups import USUAL
 from dockerfw.host import loading, runner
-from dockerfw.host.bound_sets import read_bound_sets
+from dockerfw.host.bound_sets import create_bound_sets, read_bound_sets
 from dockerfw.host.loading import load
 from dockerfw.messages.codec import load_json
 from dockerfw.messages.events import ConsoleEvent
@@ -97,6 +98,38 @@ def test_an_apply_fills_the_sets_that_its_rules_name(
     assert read_bound_sets()[PROXY] == any_address(8080)
     assert look(state)
     assert read_bound_sets()[PROXY] == ()
+
+
+def test_an_apply_writes_the_record_before_the_sets_only_where_it_says_something_else(
+    inside: Namespace, state: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_bridge(inside)
+    done: list[str] = []
+    really_write, really_create = store.write_bound_record, create_bound_sets
+
+    def write(state: StateDirectory, record: store.BoundRecord) -> None:
+        done.append("write")
+        really_write(state, record)
+
+    def create(names: Iterable[str]) -> None:
+        assert has_bound_record(state)
+        done.append("create")
+        really_create(names)
+
+    monkeypatch.setattr(binder_module, "write_bound_record", write)
+    monkeypatch.setattr(binder_module, "create_bound_sets", create)
+    keep(state, published("8080", reach="allow"), sequence=1)
+    assert done == ["write", "create", "write"]
+    before = read_bound_record(state)
+    done.clear()
+    keep(state, published("8081", reach="allow"), sequence=2)
+    assert done == ["create", "write"]
+    assert read_bound_record(state).looked > before.looked
+    done.clear()
+    value = published("8081", reach="allow")
+    settings = {**dict(value["settings"]), "external_interfaces": ["ens33", "ens34"]}
+    keep(state, {**value, "settings": settings}, sequence=3)
+    assert done == ["write", "create", "write"]
 
 
 def test_a_document_without_such_rules_needs_no_ipset(
