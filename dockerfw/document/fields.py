@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from dockerfw.document import sentences
 from dockerfw.iptables.errors import FieldError
-from dockerfw.iptables.protocols import protocol_name, protocol_number
+from dockerfw.iptables.protocols import PROTOCOL_NAMES, protocol_name, protocol_number
 
 MAX_COMMENT: Final = 200
 MAX_PORTS: Final = 100
@@ -25,9 +25,11 @@ _MAX_INTERFACE_NAME: Final = 15
 
 _ID = re.compile(r"[a-z0-9]{4,12}", re.ASCII)
 _INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]*\+?", re.ASCII)
+_PLAIN_PORT = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 _PORT = re.compile(r"([0-9]{1,20})(?:\s*[-:]\s*([0-9]{1,20}))?", re.ASCII)
 _MAX_SEVERAL: Final = 2000
 _SEVERAL = re.compile(r"[\s,;]+", re.ASCII)
+_CANONICAL_PROTOCOLS: Final = frozenset({"any", *PROTOCOL_NAMES.values()})
 _PART = "(0|[1-9][0-9]{0,2})"
 _PLAIN_IPV4 = re.compile(rf"{_PART}\.{_PART}\.{_PART}\.{_PART}(?:/(0|[1-9][0-9]?))?", re.ASCII)
 _PREFIX = re.compile(r"[0-9]{1,3}", re.ASCII)
@@ -195,7 +197,8 @@ def read_source(value: object, path: str, problems: Problems) -> str | None:
     """Read `any`, an IPv4 or IPv6 address, or a network; canonical is `any` or network/prefix."""
     if isinstance(value, str) and (plain := _plain_network(value)):
         return plain
-    several = count_addresses(value)
+    # To count them takes as long as to read one.
+    several = count_addresses(value) if not isinstance(value, str) or _SEVERAL.search(value) else 1
     if several > 1:
         problems.error(path, sentences.several_sources(several))
         return None
@@ -215,7 +218,9 @@ def read_source(value: object, path: str, problems: Problems) -> str | None:
     if problem:
         problems.error(path, sentences.bad_address(shown(value), problem))
         return None
-    network = ipaddress.ip_network((address, int(prefix) if slash else address.max_prefixlen), strict=False)
+    if not slash:
+        return f"{address}/{address.max_prefixlen}"
+    network = ipaddress.ip_network((address, int(prefix)), strict=False)
     if network.network_address != address:
         problems.note(path, sentences.has_host_bits(text, str(network)))
     return str(network)
@@ -229,7 +234,8 @@ def _plain_network(text: str) -> str:
     found = _PLAIN_IPV4.fullmatch(text)
     if found is None:
         return ""
-    *parts, length = (int(part or 32) for part in found.groups())
+    first, second, third, fourth, prefix = found.groups()
+    parts, length = (int(first), int(second), int(third), int(fourth)), int(prefix or 32)
     number = (parts[0] << 24) + (parts[1] << 16) + (parts[2] << 8) + parts[3]
     if max(parts) > 255 or length > 32 or number & (0xFFFFFFFF >> length):
         return ""
@@ -267,6 +273,8 @@ def _address_problem(
 
 def read_protocol(value: object, path: str, problems: Problems) -> str | None:
     """Read `any`, a name, or a number from 1 to 255; canonical is the name if dockerfw knows one."""
+    if isinstance(value, str) and value in _CANONICAL_PROTOCOLS:
+        return value
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value) if value.bit_length() < 64 else "that number"
     if not isinstance(value, str):
@@ -288,6 +296,8 @@ def read_protocol(value: object, path: str, problems: Problems) -> str | None:
 
 def read_port(value: object, path: str, problems: Problems) -> str | None:
     """Read a port (1 to 65535) or a range (`8000-8010` or `8000:8010`); canonical has a dash."""
+    if isinstance(value, str) and _PLAIN_PORT.fullmatch(value) and int(value) <= 65535:
+        return value
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value) if value.bit_length() < 64 else "that number"
     if not isinstance(value, str):

@@ -172,33 +172,17 @@ def _rule(value: object, path: str, problems: Problems, layout: str) -> Document
     if layout == FORMAT_1 and not value.keys().isdisjoint(_NEWER_KEYS):
         value = {key: each for key, each in value.items() if key not in _NEWER_KEYS}
 
-    def at(key: str) -> str:
-        return fields.join(path, key)
-
-    def read(key: str, reader: Callable[[object, str, Problems], Any], default: object) -> Any:
-        # Of 18 keys a rule mostly has a few.
-        return reader(value[key], at(key), problems) if key in value else default
-
-    identifier = "" if value.get("id") is None else fields.read_rule_id(value["id"], at("id"), problems)
-    found: dict[str, Any] = {
-        "action": read("action", _action, ACTIONS[0]),
-        "scope": _scope(value, at("scope"), problems, layout),
-        "sources": _sources(value, at, problems),
-        "to": read("to", _destination, ""),
-        "container": read("container", read_container, ""),
-        "interface": read("interface", _interface, ""),
-        "protocol": read("protocol", fields.read_protocol, "any"),
-        "ports": read("ports", _ports, ()),
-        "port_kind": read("port_kind", _port_kind, PORT_KINDS[0]),
-        "limit": read("limit", read_limit, ""),
-        "starts": read("starts", read_time, ""),
-        "expires": read("expires", read_time, ""),
-        "comment": read("comment", fields.read_comment, ""),
-        "owner": read("owner", read_word, ""),
-        "ticket": read("ticket", read_word, ""),
-        "tags": read("tags", read_tags, ()),
-        "enabled": read("enabled", fields.read_boolean, True),
-    }
+    within = f"{path}." if path else ""
+    identifier = "" if value.get("id") is None else fields.read_rule_id(value["id"], f"{within}id", problems)
+    found: dict[str, Any] = {**_WITHOUT_KEYS}
+    if "action" in value:
+        found["action"] = _action(value["action"], f"{within}action", problems)
+    found["scope"] = _scope(value, f"{within}scope", problems, layout)
+    found["sources"] = _sources(value, within, problems)
+    # A rule mostly has a few of them.
+    for key, reader in _READERS:
+        if key in value:
+            found[key] = reader(value[key], within + key, problems)
     _check_ports(found["scope"], found["protocol"], found["ports"], found["port_kind"], path, problems)
     _check_addresses(found["scope"], found["sources"], found["to"], found["protocol"], path, problems)
     if len(problems.errors) > before:
@@ -269,15 +253,13 @@ def _scope(value: Mapping[object, object], path: str, problems: Problems, layout
     return fields.read_choice(value["scope"], _SCOPES_OF_1 if layout == FORMAT_1 else SCOPES, path, problems)
 
 
-def _sources(
-    value: Mapping[object, object], at: Callable[[str], str], problems: Problems
-) -> tuple[str, ...] | None:
+def _sources(value: Mapping[object, object], within: str, problems: Problems) -> tuple[str, ...] | None:
     if "source" not in value:
-        return read_sources(value.get("sources", []), at("sources"), problems)
+        return read_sources(value.get("sources", []), f"{within}sources", problems)
     source = value["source"]
     if isinstance(source, str) and group_of(source.strip()):
-        return read_sources([source], at("source"), problems)
-    found = fields.read_source(source, at("source"), problems)
+        return read_sources([source], f"{within}source", problems)
+    found = fields.read_source(source, f"{within}source", problems)
     return None if found is None else () if found == "any" else (found,)
 
 
@@ -320,7 +302,43 @@ def _ports(value: object, path: str, problems: Problems) -> tuple[str, ...] | No
             problems.note(f"{path}[{index}]", sentences.duplicate_port(port))
         elif port is not None:
             seen.append(port)
-    return tuple(sorted(seen, key=fields.port_range))
+    return tuple(sorted(seen, key=fields.port_range) if len(seen) > 1 else seen)
+
+
+_READERS: Final[tuple[tuple[str, Callable[[object, str, Problems], Any]], ...]] = (
+    ("to", _destination),
+    ("container", read_container),
+    ("interface", _interface),
+    ("protocol", fields.read_protocol),
+    ("ports", _ports),
+    ("port_kind", _port_kind),
+    ("limit", read_limit),
+    ("starts", read_time),
+    ("expires", read_time),
+    ("comment", fields.read_comment),
+    ("owner", read_word),
+    ("ticket", read_word),
+    ("tags", read_tags),
+    ("enabled", fields.read_boolean),
+)
+# What a rule is without its keys; its scope and its sources are always read.
+_WITHOUT_KEYS: Final[Mapping[str, Any]] = {
+    "action": ACTIONS[0],
+    "to": "",
+    "container": "",
+    "interface": "",
+    "protocol": "any",
+    "ports": (),
+    "port_kind": PORT_KINDS[0],
+    "limit": "",
+    "starts": "",
+    "expires": "",
+    "comment": "",
+    "owner": "",
+    "ticket": "",
+    "tags": (),
+    "enabled": True,
+}
 
 
 def _check_ports(
@@ -353,6 +371,8 @@ def _check_addresses(
     """Record errors between sources, destination and protocol; None is a field with an error of its own."""
     if scope == "forwarded" and to == "":
         problems.error(fields.join(path, "to"), sentences.MISSING_DESTINATION)
+    if not to and protocol != "ipv6-icmp":
+        return
     named = [(each, "source") for each in sources or () if not group_of(each)]
     if to:
         # Groups may have addresses of either IP version.

@@ -98,6 +98,8 @@ PROTOCOLS_WITH_OWN_MATCH: Final[frozenset[str]] = frozenset({"tcp", "udp", "sctp
 
 def protocol_number(protocol: str) -> int | None:
     """Return the number of a protocol name or decimal text, or None for "any" and other text."""
+    if (known := PROTOCOL_NUMBERS.get(protocol)) is not None:
+        return known
     if protocol.isascii() and protocol.isdigit():
         number = int(protocol) if len(protocol) <= 4 else 256
         return number if 1 <= number <= 255 else None

@@ -21,9 +21,10 @@ from dockerfw.document.document import (
     to_json_object,
     validate_rule,
 )
+from dockerfw.document.fields import Problems, read_port, read_protocol
 from dockerfw.document.values import Document, DocumentRule, Expectation, Group, Settings
 from dockerfw.iptables.errors import DocumentError
-from dockerfw.iptables.protocols import PROTOCOLS_WITH_PORTS
+from dockerfw.iptables.protocols import PROTOCOL_NAMES, PROTOCOLS_WITH_PORTS
 from tests.rig.documents import document_values
 
 
@@ -206,3 +207,17 @@ def test_documents_are_compared_by_what_is_remembered_of_them(monkeypatch: pytes
     assert one != other
     assert compared == []
     assert one != "a1"
+
+
+@pytest.mark.parametrize("name", ["any", *PROTOCOL_NAMES.values()])
+def test_the_name_of_a_protocol_is_read_as_it_is(name: str) -> None:
+    problems = Problems()
+    assert read_protocol(name, "", problems) == read_protocol(f" {name.upper()}", "", problems) == name
+    assert problems.errors == []
+
+
+@pytest.mark.parametrize(
+    ("text", "port"), [("1", "1"), ("65535", "65535"), ("022", "22"), ("0", None), ("65536", None)]
+)
+def test_a_port_has_one_spelling(text: str, port: str | None) -> None:
+    assert read_port(text, "", Problems()) == port
