@@ -63,12 +63,13 @@ class PlanLine:
 class FamilyPlan:
     """The changes for one IP version. `reordered` names chains whose paired rules are in another order.
 
-    `creates` and `removes` name chains of dockerfw's that the load adds and takes away.
+    `held` are the rules of the kernel that stay, which are nearly all, and mostly only counted. `creates` and
+    `removes` name chains of dockerfw's that the load adds and takes away.
     """
 
     added: tuple[PlanLine, ...]
     removed: tuple[PlanLine, ...]
-    unchanged: tuple[PlanLine, ...]
+    held: tuple[Rule, ...]
     reordered: tuple[str, ...]
     anchors: tuple[AnchorChange, ...]
     adopted: tuple[PlanLine, ...]
@@ -76,6 +77,11 @@ class FamilyPlan:
     creates_docker_user: bool
     foreign: tuple[ForeignChain, ...]
     removes: tuple[str, ...] = ()
+
+    @property
+    def unchanged(self) -> tuple[PlanLine, ...]:
+        """The rules that stay, as lines of the plan."""
+        return tuple(map(_line, self.held))
 
     @property
     def empty(self) -> bool:
@@ -234,7 +240,7 @@ def _family_plan(rendering: Rendering, family: Family, live: Ruleset, anchors: J
         removed=tuple(
             _line(rule) for chain in shown for rule in pairings[chain].rest if id(rule) not in replaced_ids
         ),
-        unchanged=tuple(_line(rule) for chain in shown for rule in pairings[chain].live if rule is not None),
+        held=tuple(rule for chain in shown for rule in pairings[chain].live if rule is not None),
         reordered=tuple(chain for chain in shown if not pairings[chain].in_order),
         anchors=work.changes,
         adopted=tuple(_line(rule) for rule in adopted),

@@ -142,7 +142,7 @@ def _family_lines(family: int, part: FamilyPlan) -> Iterator[str]:
         yield f"{name} ~ {reordered}: order of rules"
     if part.foreign:
         rules = sum(chain.rules for chain in part.foreign)
-        yield f"{name} = {len(part.unchanged)} dockerfw rules stay, {rules} other rules do not change"
+        yield f"{name} = {len(part.held)} dockerfw rules stay, {rules} other rules do not change"
 
 
 def _family_json(part: FamilyPlan) -> dict[str, Any]:
