@@ -38,7 +38,7 @@ class Rendering:
 
     def with_sets(self, sets: Iterable[StaticSet]) -> Rendering:
         """Return the rendering with those of these sets that its rules match."""
-        named = {name for rules in self.chains.values() for rule in rules for name in static_sets_named(rule)}
+        named = set(static_sets_named("\n".join(rule for rules in self.chains.values() for rule in rules)))
         return replace(self, sets=tuple(one for one in sets if one.name in named))
 
 

@@ -5,6 +5,7 @@ They hold only what was printed. A rule keeps its text, and parses its matches a
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -196,6 +197,29 @@ class Ruleset:
     tables: Mapping[str, Table]
     lines: tuple[Line, ...] = field(default=(), repr=False)
     unprinted: tuple[Unprinted, ...] = ()
+    _rules_digest: str | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def rules_digest(self) -> str:
+        """The digest of all chains with their policies and rules, without counters."""
+        if self._rules_digest is None:
+            digest = hashlib.sha256()
+            for table in self.tables.values():
+                for chain in table.chains.values():
+                    head = f"{table.name} {chain.name} {chain.policy}"
+                    text = "\n".join((head, *(rule.text for rule in chain.rules), ""))
+                    digest.update(text.encode("utf-8", "surrogateescape"))
+            object.__setattr__(self, "_rules_digest", digest.hexdigest())
+        assert self._rules_digest is not None
+        return self._rules_digest
+
+    def with_counters(
+        self, tables: Mapping[str, Table], lines: tuple[Line, ...], unprinted: tuple[Unprinted, ...]
+    ) -> Ruleset:
+        """Return a ruleset of the same rules with other counters; their digest need not be made again."""
+        ruleset = Ruleset(tables, lines, unprinted)
+        object.__setattr__(ruleset, "_rules_digest", self._rules_digest)
+        return ruleset
 
     def chain(self, table: str, name: str) -> Chain | None:
         """Return a chain, or None if the table or the chain is missing."""

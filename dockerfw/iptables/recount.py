@@ -70,7 +70,7 @@ def _recount(text: str, before: str, known: Ruleset) -> Ruleset | None:
     }
     comments = (line.text for line in lines if isinstance(line, OtherLine))
     unprinted = read_unprinted(comments) if commented else known.unprinted
-    return Ruleset(MappingProxyType(tables), tuple(lines), unprinted)
+    return known.with_counters(MappingProxyType(tables), tuple(lines), unprinted)
 
 
 def _recount_chain(line: str, chain: Chain) -> Chain | None:

@@ -28,6 +28,7 @@ from rules.seen.change_selectors import FRESH_SECONDS
 from rules.seen.loaded_selectors import loaded_renderings
 from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import Look, SnapshotView
+from rules.seen.surroundings_selectors import content_key, times_over
 
 Level = Literal["ok", "warn", "bad", "unknown"]
 
@@ -197,15 +198,16 @@ def _describe_unreadable(view: SnapshotView) -> KernelSentence | None:
 def _find_drift(view: SnapshotView, revision: Revision) -> Drift:
     """Return the drift from a revision; it is remembered for what it depends on."""
     snapshot, document = view.snapshot, revision_document(revision)
+    # Its counters are not among these: they move with every look.
     known = (
         container_families_of(snapshot, view.rulesets, document.settings),
-        snapshot.sha256,
+        content_key(view),
+        times_over(view, document),
         snapshot.families,
+        snapshot.unread,
         snapshot.docker_state,
         snapshot.confirmed,
         snapshot.foreign_tables,
-        snapshot.interfaces,
-        tuple(snapshot.default_routes.items()),
         snapshot.interfaces_known,
         snapshot.static_sets,
     )

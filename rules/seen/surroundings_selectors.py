@@ -5,7 +5,6 @@ A family whose rules could not be read has nothing to simulate: that is None, an
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Hashable, Mapping
 
@@ -35,7 +34,7 @@ from rules.seen.snapshot_selectors import SnapshotView, count_rules
 _OUR_RULE = re.compile(r"^(?:\[\d+:\d+\] )?-A (FILTERS\S*) .*\n", re.MULTILINE)
 # Four for each family: the live rules, the draft, and two revisions that others are looking at.
 _prepared: Memory[Prepared] = Memory(8, lambda made: count_rules(made.ruleset), least=4)
-_rules: Memory[tuple[str, tuple[Family, ...]]] = Memory(8)
+_timed: Memory[tuple[Family, ...]] = Memory(8)
 _ends: Memory[tuple[int | None, ...]] = Memory(8)
 
 
@@ -123,9 +122,9 @@ def content_key(view: SnapshotView) -> Hashable:
     """
     snapshot = view.snapshot
     routes = tuple(snapshot.default_routes[family] for family in sorted(snapshot.default_routes))
-    rules, timed = _rules.get_or_compute(
-        (snapshot.sha256, snapshot.unprinted), lambda: (_rules_digest(view), _timed_families(view))
-    )
+    families = sorted(view.rulesets)
+    rules = tuple((view.rulesets[each].rules_digest, view.rulesets[each].unprinted) for each in families)
+    timed = _timed.get_or_compute(rules, lambda: _timed_families(view))
     moment = _moment(view)
     times = tuple(time_answers(view.rulesets[family], family, moment) for family in timed)
     return (
@@ -141,10 +140,14 @@ def content_key(view: SnapshotView) -> Hashable:
 
 def document_key(view: SnapshotView, document: Document) -> Hashable:
     """Return what a load of a document depends on: its digest, its lists, and which of its times are over."""
-    moment, known = _moment(view), digest(document)
-    ends = _ends.get_or_compute(known, lambda: _read_ends(document))
-    over = tuple(None if end is None or moment is None else (end < moment) - (end > moment) for end in ends)
-    return (known, list_marks(document, view.snapshot.host), over)
+    return (digest(document), list_marks(document, view.snapshot.host), times_over(view, document))
+
+
+def times_over(view: SnapshotView, document: Document) -> Hashable:
+    """Return which of a document's times are over at the moment of a snapshot."""
+    moment = _moment(view)
+    ends = _ends.get_or_compute(digest(document), lambda: _read_ends(document))
+    return tuple(None if end is None or moment is None else (end < moment) - (end > moment) for end in ends)
 
 
 def _read_ends(document: Document) -> tuple[int | None, ...]:
@@ -171,15 +174,3 @@ def sight_key(view: SnapshotView) -> Hashable:
 def _timed_families(view: SnapshotView) -> tuple[Family, ...]:
     """Return the families with rules that apply at some times only."""
     return tuple(each for each in sorted(view.rulesets) if TIME_MATCH in view.snapshot.saves[each])
-
-
-def _rules_digest(view: SnapshotView) -> str:
-    found = hashlib.sha256()
-    for family, ruleset in sorted(view.rulesets.items()):
-        found.update(repr(ruleset.unprinted).encode())
-        for table in ruleset.tables.values():
-            for chain in table.chains.values():
-                head = f"{family} {table.name} {chain.name} {chain.policy}"
-                text = "\n".join((head, *(rule.text for rule in chain.rules), ""))
-                found.update(text.encode("utf-8", "surrogateescape"))
-    return found.hexdigest()

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
+from dockerfw.chains.drift import Drift
 from dockerfw.chains.render import render_compiled
 from dockerfw.document.document import digest
-from dockerfw.iptables.model import Counters, Family
+from dockerfw.iptables.model import FAMILIES, Counters, Family
 from dockerfw.iptables.sentences import LEGACY_NOT_PRINTED
 from dockerfw.messages.confirmed import Confirmed
 from dockerfw.messages.loaded import loaded_key
-from dockerfw.messages.snapshots import snapshot_key
-from dockerfw.messages.surroundings import RuleHits, RuleUse, RuleUses
+from dockerfw.messages.snapshot_values import drift_of
+from dockerfw.messages.snapshots import CommandError, snapshot_key
+from dockerfw.messages.surroundings import RuleHits, RuleUse, RuleUses, SetMembers, StaticSetState
+from rules.applying import kernel_selectors
 from rules.applying.history_selectors import compare_revisions, history_page
 from rules.applying.kernel_selectors import kernel_sentence
 from rules.audit.actors import Actor
@@ -102,6 +106,50 @@ def test_every_kind_of_drift_is_named(applied: Host, family: int, old: str, new:
     assert sentence.level == "bad"
     assert sentence.text == "Drift: the kernel does not hold revision 1 as it was applied."
     assert any(words in reason and reason.startswith(f"IPv{family}") for reason in sentence.reasons)
+
+
+def test_the_drift_is_found_anew_when_anything_but_counters_differs(
+    applied: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[Drift] = []
+
+    def count(*facts: Any, **more: Any) -> Drift:
+        found.append(drift_of(*facts, **more))
+        return found[-1]
+
+    monkeypatch.setattr(kernel_selectors, "drift_of", count)
+    document = draft_document(applied)
+    for packets in (10, 20, 30):
+        snapshot_store(applied, document, 1, packets=packets, age=(60 - packets) / 10, forget=False)
+        assert kernel_sentence(basis_of(applied)).level == "ok"
+    assert len(found) == 1
+    moved = {family: save_of(document, family, 1, packets=40) for family in FAMILIES}
+    differing: list[dict[str, Any]] = [
+        *(
+            {"saves": {**moved, family: moved[family].replace(old, new)}}
+            for family in FAMILIES
+            for old, new in (("--dport 22 ", "--dport 23 "), ("INPUT ACCEPT", "INPUT DROP"))
+        ),
+        {"bridge": ("172.17.0.1/16",)},
+        {"docker_state": "absent"},
+        {"families": (4,)},
+        {"confirmed": Confirmed(1, digest(document), "nft", docker_gone=(4,))},
+        *(
+            {"around": around}
+            for around in (
+                {"default_routes": {4: (), 6: ()}},
+                {"foreign_tables": ("inet firewalld",)},
+                {"errors": (CommandError(("ip", "-j", "address"), 1, "failed"),)},
+                {"lacks_ip_set": True},
+                {"sets": (SetMembers("dockerfw4-x", "hash:net", ()),)},
+                {"static_sets": (StaticSetState("dockerfw4-s0", 1),)},
+            )
+        ),
+    ]
+    for number, facts in enumerate(differing, start=2):
+        snapshot_store(applied, document, 1, packets=40, age=0.01, **facts)
+        kernel_sentence(basis_of(applied))
+        assert len(found) == number, facts
 
 
 @pytest.fixture
@@ -277,10 +325,10 @@ def test_a_snapshot_is_parsed_once(applied: Host) -> None:
     assert first is not None
     assert previous_snapshot(applied, first.snapshot.taken_at) is first
     assert previous_snapshot(applied, "never") is None
-    snapshot_store(applied, draft_document(applied), 1)
+    snapshot_store(applied, draft_document(applied), 1, forget=False)
     third = latest_snapshot(applied)
     assert third is not None
-    assert third.rulesets is first.rulesets
+    assert all(third.rulesets[family] is first.rulesets[family] for family in FAMILIES)
     assert third.taken_at > taken
 
 

@@ -58,8 +58,10 @@ def no_parser(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_parser")
 def test_counters_and_comments_need_no_parser(old: str, new: str) -> None:
     known, text = parse_save(SAVE), SAVE.replace(old, new)
+    digest = known.rules_digest
     found = parse_save_after(text, SAVE, known)
     assert found == parse_save(text)
+    assert found.rules_digest == digest == parse_save(text).rules_digest
     assert print_save(found) == text
 
 
@@ -106,6 +108,23 @@ def test_any_other_difference_is_read_by_the_parser(old: str, new: str) -> None:
         except ParseError:
             continue
         assert _outcome(text, before, known) == _outcome_of_parser(text)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("--dport 22", "--dport 23"),
+        ("INPUT ACCEPT", "INPUT DROP"),
+        (":DOCKER", ":DOCKERS"),
+        ("[7:420] -A INPUT -j FILTERS\n", ""),
+        ("*nat", "*raw"),
+    ],
+)
+def test_other_rules_have_another_digest(old: str, new: str) -> None:
+    known = parse_save(SAVE)
+    assert known.rules_digest
+    found = parse_save_after(SAVE.replace(old, new, 1), SAVE, known)
+    assert found.rules_digest != known.rules_digest
 
 
 def test_wrong_lines_are_refused_as_by_the_parser() -> None:
