@@ -11,6 +11,7 @@ from rules.applying.apply_selectors import ApplyView, unfinished_view
 from rules.applying.kernel_selectors import KernelSentence, kernel_sentence
 from rules.draft.basis_selectors import basis_of
 from rules.models import Apply, Host
+from rules.seen.snapshot_selectors import Look
 
 # The root worker looks once a minute by itself, and at once when a page asks it.
 SILENT_SECONDS = 90.0
@@ -77,11 +78,14 @@ def apply_facts(host: Host) -> dict[str, object]:
     }
 
 
-def frame_state(host: Host, running: ApplyView | None) -> FrameState:
-    """Return the state of a host. While its unfinished apply loads rules there is nothing to say yet."""
+def frame_state(host: Host, running: ApplyView | None, seen: Look | None = None) -> FrameState:
+    """Return the state of a host; `seen` is a look that the caller already took.
+
+    While its unfinished apply loads rules there is nothing to say yet.
+    """
     if running is not None and running.state == Apply.State.LOADING:
         return FrameState(StatePill("wait", "Loading rules"), None)
-    return state_of(kernel_sentence(basis_of(host)))
+    return state_of(kernel_sentence(basis_of(host, seen)))
 
 
 def state_of(sentence: KernelSentence) -> FrameState:

@@ -7,6 +7,7 @@ is answered with 204.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Final
 from urllib.parse import urlencode
 
@@ -19,7 +20,8 @@ from django.views.decorators.http import require_safe
 from django_htmx.http import trigger_client_event
 
 from dockerfw.iptables.model import Family
-from rules.applying.apply_selectors import awaiting_view
+from rules.applying.apply_selectors import ApplyView, unfinished_view
+from rules.applying.frame_selectors import frame_state
 from rules.models import Host
 from rules.pages.frame import render_page
 from rules.pages.requests import host_or_404, text_asked, whole_number
@@ -90,7 +92,9 @@ def live(request: HttpRequest, host_name: str) -> HttpResponse:
     """Show the chains of one family; `q` filters, `empty=hide` hides empty ones, `page` turns `chain`."""
     host = host_or_404(host_name)
     observe_request(host)
-    context = _context(request, host, look(host), _window_of(host))
+    seen, running = look(host), unfinished_view(host)
+    state = cache(partial(frame_state, host, running, seen))
+    context = {**_context(request, host, seen, _window_of(running)), "frame_state": state}
     return render_page(request, "overview/live.html", host, context, section="live")
 
 
@@ -103,7 +107,7 @@ def live_poll(request: HttpRequest, host_name: str) -> HttpResponse:
     snapshot = seen.view
     if snapshot is None:
         return HttpResponse(status=204)
-    window = _window_of(host)
+    window = _window_of(unfinished_view(host))
     # In an open window, and before the look that follows a load, the page says why it shows an older reading.
     same = (request.GET.get("sha"), request.GET.get("window", ""), request.GET.get("overtaken", "")) == (
         snapshot.snapshot.sha256,
@@ -154,10 +158,9 @@ def _context(request: HttpRequest, host: Host, seen: Look, window: str) -> dict[
     }
 
 
-def _window_of(host: Host) -> str:
-    """Return the apply whose confirmation window is open, empty without one."""
-    waiting = awaiting_view(host)
-    return "" if waiting is None or waiting.window is None or waiting.window.over else str(waiting.apply.pk)
+def _window_of(running: ApplyView | None) -> str:
+    """Return the unfinished apply if its confirmation window is open, else an empty text."""
+    return "" if running is None or running.window is None or running.window.over else str(running.apply.pk)
 
 
 def _mark_of(view: SnapshotView) -> str:

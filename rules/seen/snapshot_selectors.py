@@ -43,8 +43,9 @@ def count_rules(*rulesets: Ruleset) -> int:
     return sum(len(chain.rules) for table in tables for chain in table.chains.values())
 
 
-# A viewer of the live page compares with the snapshot before the last one.
-_views: Memory[SnapshotView] = Memory(8, lambda view: count_rules(*view.rulesets.values()), least=3)
+# A viewer of the live page compares with the snapshot of two seconds before, and the root worker looks once a
+# second. What did not change from one to the next, they share.
+_views: Memory[SnapshotView] = Memory(8, lambda view: count_rules(*view.rulesets.values()), least=4)
 # The newest snapshot that this process has seen of each host, by its name.
 _newest: dict[str, SnapshotView] = {}
 # While a thread reads a new snapshot of a host, others that ask for it wait.

@@ -112,6 +112,24 @@ def test_a_poll_asks_the_database_and_redis_once_each(
 
 
 @pytest.mark.redis
+def test_the_page_and_its_frame_are_of_one_look(
+    working: Client, host: Host, ssh: Rule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot_store(host, draft_document(host), 1)
+    heads, read = [], client.snapshot_head
+
+    def count(name: str) -> bytes:
+        heads.append(name)
+        return read(name)
+
+    working.get(PATH)
+    monkeypatch.setattr(client, "snapshot_head", count)
+    words = text_of(working.get(PATH))
+    assert len(heads) == 1
+    assert "Nothing has been applied yet" in words
+
+
+@pytest.mark.redis
 def test_viewers_share_what_is_rendered_until_anything_differs(
     working: Client, host: Host, ssh: Rule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
