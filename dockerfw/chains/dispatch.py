@@ -19,6 +19,7 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import count
+from operator import itemgetter
 from typing import Final
 
 from dockerfw.chains.line_matches import Space, port_range_match
@@ -35,6 +36,7 @@ _FEW: Final = 4
 _TCP, _UDP = 6, 17
 # Each level is one more chain in a row, and divides by the power of two that is not below `fan_out`.
 _MOST_LEVELS: Final = 4
+_row_order = itemgetter(0)
 _LEADS = re.compile(r" -[jg] (FILTERS\S*)$|^-[jg] (FILTERS\S*)$", re.ASCII)
 
 
@@ -199,7 +201,9 @@ def add_chain(chains: dict[str, list[str]], name: str, lines: list[str]) -> None
 
 def rows_of(groups: Iterable[MatchGroup]) -> list[str]:
     """Return the lines of groups in the order of the document."""
-    return [line for _, line in sorted((row for group in groups for row in group.rows()), key=_row_order)]
+    rows = [row for group in groups for row in group.rows()]
+    rows.sort(key=_row_order)
+    return [line for _, line in rows]
 
 
 def depth(chains: Mapping[str, Sequence[str]], start: str) -> int:
@@ -289,10 +293,6 @@ def _without_overlap(groups: Sequence[MatchGroup]) -> set[int]:
 def _protocol_order(number: int) -> tuple[bool, bool, int]:
     """Most packets are of TCP and UDP, so that these come first."""
     return number != _TCP, number != _UDP, number
-
-
-def _row_order(row: tuple[tuple[int, int, int], str]) -> tuple[int, int, int]:
-    return row[0]
 
 
 def _digest(text: str) -> str:

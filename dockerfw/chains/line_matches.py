@@ -57,9 +57,14 @@ class LineMatch(NamedTuple):
 
     def port_matches(self) -> tuple[str, ...]:
         """Return the match on the ports of each line; a rule with many ports has several lines."""
-        if self.space == "published":
-            return tuple(published_match(port, self.to) for port in self.ports or ("",))
-        return tuple(_destination_matches(self.protocol, self.ports)) if self.ports else ("",)
+        ports, published = self.ports, self.space == "published"
+        if len(ports) == 1:
+            # Nearly all have one port.
+            port = ports[0]
+            return (published_match(port, self.to) if published else _destination_match(self.protocol, port),)
+        if published:
+            return tuple(published_match(port, self.to) for port in ports or ("",))
+        return tuple(_destination_matches(self.protocol, ports)) if ports else ("",)
 
     def with_port(self, port: str) -> LineMatch:
         """Return the match for one of the ports."""
@@ -78,14 +83,17 @@ class LineMatch(NamedTuple):
 
     def line(self, ports: str, *, source: str = "", source_set: str = "", rule_id: str = "") -> str:
         """Return the line for one of `port_matches` and one source, or for the sources in a set."""
-        parts = (
+        return _joined(
             f"-s {source}" if source else "",
-            *(self.general, f"-p {self.protocol}" if self.number else "", ports, self.more),
+            self.general,
+            f"-p {self.protocol}" if self.number else "",
+            ports,
+            self.more,
             f"-m set --match-set {source_set} src" if source_set else "",
             rule_comment(rule_id) if rule_id else "",
-            *(self.limit, f"-j {self.target}"),
+            self.limit,
+            f"-j {self.target}",
         )
-        return " ".join(part for part in parts if part)
 
 
 def rule_matches(
@@ -99,10 +107,12 @@ def rule_matches(
     phase: Phase = "block" if rule.action == "block" else "limited" if rule.limit else "plain"
     home = homes.get(rule.scope, FILTERS_CONTAINERS)
     published = rule.port_kind != CONTAINER_KIND and rule.scope != "host"
-    for match in _matches(rule, family, home, "published" if published else "destination"):
+    match = _match(rule, family, home, "published" if published else "destination")
+    if match is not None:
         yield home, phase, match
     if rule.scope == "container" and published and (has_ip_set or not is_proxied(rule)):
-        for match in _docker_proxy_matches(rule, family):
+        match = _docker_proxy_match(rule, family)
+        if match is not None:
             yield FILTERS_HOST, phase, match
 
 
@@ -116,30 +126,35 @@ def is_proxied(rule: DocumentRule) -> bool:
     )
 
 
-def _docker_proxy_matches(rule: DocumentRule, family: Family) -> Iterator[LineMatch]:
+def _docker_proxy_match(rule: DocumentRule, family: Family) -> LineMatch | None:
     """Match the port where docker-proxy takes it: such packets pass INPUT with the published port.
 
     It takes IPv6 packets for a container without IPv6, packets of containers to a port that this host
     publishes, and everything if dockerd has no rules. A program of the host on the same port stays refused.
     """
     if rule.container:
-        yield from _matches(rule, family, FILTERS_HOST, "destination")
-        return
+        return _match(rule, family, FILTERS_HOST, "destination")
     ported = bool(rule.ports)
     if not ported and (rule.action == "allow" or rule.protocol not in ("any", *PROXIED_PROTOCOLS)):
-        return
+        return None
     by_set = not ported or rule.protocol in PROXIED_PROTOCOLS
     # The root worker sees docker-proxy's sockets of TCP and UDP only.
     if not by_set and family == 4:
-        return
-    for match in _matches(rule, family, FILTERS_HOST, "destination"):
-        yield match._replace(more=_joined(proxy_match(family), match.more)) if by_set else match
+        return None
+    return _match(rule, family, FILTERS_HOST, "destination", proxy_match(family) if by_set else "")
 
 
-def _matches(rule: DocumentRule, family: Family, chain: str, space: Space) -> Iterator[LineMatch]:
+def _match(rule: DocumentRule, family: Family, chain: str, space: Space, first: str = "") -> LineMatch | None:
+    """Return what the lines of a rule match in a chain, None if there is none; `first` is one match more."""
     original = space == "published" and rule.scope != "forwarded"
     number, protocol = _protocol(rule.protocol, family)
-    match = LineMatch(
+    more = time_match(rule.starts, rule.expires)
+    if rule.container:
+        found = container_match(rule, family, chain)
+        if found is None:
+            return None
+        more = _joined(found, more)
+    return LineMatch(
         general=_joined(
             f"-d {rule.to}" if rule.to and not original else "",
             f"-i {rule.interface}" if rule.interface else "",
@@ -151,20 +166,14 @@ def _matches(rule: DocumentRule, family: Family, chain: str, space: Space) -> It
         else "destination",
         ports=rule.ports,
         to=rule.to if original else "",
-        more=time_match(rule.starts, rule.expires),
+        more=_joined(first, more),
         limit=limit_match(rule.id, rule.limit, family) if rule.limit else "",
         target="DROP" if rule.action == "block" else "RETURN",
     )
-    if not rule.container:
-        yield match
-        return
-    found = container_match(rule, family, chain)
-    if found is not None:
-        yield match._replace(more=_joined(found, match.more))
 
 
 def _joined(*parts: str) -> str:
-    return " ".join(part for part in parts if part)
+    return " ".join(filter(None, parts))
 
 
 @lru_cache(maxsize=64)
@@ -190,12 +199,18 @@ def port_range_match(protocol: str, space: Space, port: str) -> str:
     """Match a port or a range of ports of a protocol in a port space."""
     if space == "published":
         return published_match(port)
-    return next(_destination_matches(protocol, (port,)))
+    return _destination_match(protocol, port)
+
+
+def _destination_match(protocol: str, port: str) -> str:
+    if protocol in PROTOCOLS_WITH_OWN_MATCH:
+        return f"-m {protocol} --dport {_colon(port)}"
+    return f"-m multiport --dports {_colon(port)}"
 
 
 def _destination_matches(protocol: str, ports: Sequence[str]) -> Iterator[str]:
-    if len(ports) == 1 and protocol in PROTOCOLS_WITH_OWN_MATCH:
-        yield f"-m {protocol} --dport {_colon(ports[0])}"
+    if len(ports) == 1:
+        yield _destination_match(protocol, ports[0])
     else:
         yield from (f"-m multiport --dports {','.join(chunk)}" for chunk in _multiport_chunks(ports))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from dockerfw.chains.line_matches import LineMatch
 from dockerfw.chains.sources import Sources
@@ -51,8 +51,7 @@ WITHOUT_IP_SET: Final = Thresholds(sets=0, has_ip_set=False)
 """For a host that cannot have ipsets: every source is a line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """The part of one rule in a group; `place` is the rule's place in the document."""
 
     place: int
@@ -80,16 +79,18 @@ class MatchGroup:
     @property
     def count(self) -> int:
         """The number of sources, counted again for each rule."""
-        return sum(entry.sources.count for entry in self.entries)
+        return sum([entry.sources.count for entry in self.entries])
 
     def rows(self) -> Iterator[Row]:
         """Yield the lines of the group; one in a chain of its own is written as lines here."""
         if self.form == "set":
             yield from self._rows_with_set()
-        else:
-            for entry in self.entries:
-                for at, (source, bound) in enumerate(_written(entry.sources)):
-                    yield from self._rows(entry, at, source, bound)
+            return
+        for entry in self.entries:
+            for source_place, (source, bound) in enumerate(_written(entry.sources)):
+                for at, ports in enumerate(self.port_matches):
+                    line = self.match.line(ports, source=source, source_set=bound, rule_id=entry.rule_id)
+                    yield (entry.place, source_place, at), line
 
     def _rows_with_set(self) -> Iterator[Row]:
         """Yield one line for all networks, if there is a set, and one for each other source."""
@@ -98,7 +99,9 @@ class MatchGroup:
             for at, bound in enumerate([*([""] if entry.sources.anyone else []), *entry.sources.bound]):
                 if bound not in seen:
                     seen.add(bound)
-                    yield from self._rows(entry, at, "", bound)
+                    for port_place, ports in enumerate(self.port_matches):
+                        line = self.match.line(ports, source_set=bound, rule_id=entry.rule_id)
+                        yield (entry.place, at, port_place), line
         if not self.source_set:
             return
         first, alone = self.entries[0], len({entry.rule_id for entry in self.entries}) == 1
@@ -106,11 +109,6 @@ class MatchGroup:
             rule_id = first.rule_id if alone else ""
             line = self.match.line(ports, source_set=self.source_set, rule_id=rule_id)
             yield (first.place, first.sources.count, at), line
-
-    def _rows(self, entry: Entry, source_place: int, source: str, bound: str) -> Iterator[Row]:
-        for at, ports in enumerate(self.port_matches):
-            line = self.match.line(ports, source=source, source_set=bound, rule_id=entry.rule_id)
-            yield (entry.place, source_place, at), line
 
     def source_lines(self) -> Iterator[str]:
         """Yield the lines of a chain that only packets enter that match the group."""
@@ -139,12 +137,13 @@ class MatchGroup:
         return tuple((entry.rule_id, id(entry.sources)) for entry in self.entries)
 
 
-def _written(sources: Sources) -> Iterator[tuple[str, str]]:
-    """Yield what a line matches for each source: a network or a bound set, neither for anyone."""
-    if sources.anyone:
-        yield "", ""
-    yield from ((network, "") for network in sources.networks)
-    yield from (("", name) for name in sources.bound)
+def _written(sources: Sources) -> list[tuple[str, str]]:
+    """Return what a line matches for each source: a network or a bound set, neither for anyone."""
+    found = [("", "")] if sources.anyone else []
+    found += [(network, "") for network in sources.networks]
+    if sources.bound:
+        found += [("", name) for name in sources.bound]
+    return found
 
 
 def _member(network: str) -> str:

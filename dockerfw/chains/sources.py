@@ -47,6 +47,8 @@ class SourceReader:
     def _read(self, named: tuple[str, ...]) -> Sources | None:
         if not named:
             return Sources(True, (), ())
+        if len(named) == 1 and not group_of(named[0]) and not named[0].endswith("/0"):
+            return Sources(False, named, ()) if (":" in named[0]) == (self._family == 6) else None
         networks: dict[str, None] = {}
         bound: dict[str, None] = {}
         for text in named:
