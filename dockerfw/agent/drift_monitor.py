@@ -12,7 +12,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
@@ -135,17 +135,19 @@ class DriftMonitor:
         checkpoint("look-begin")
         undisturbed = not self._state.has_window()
         apply = boot_apply(self._state.boot)
-        seen, around = self._read() if undisturbed and apply else (None, None)
-        known = self.confirmed()
-        snapshot = observe(
-            self._host,
-            seen=seen,
-            around=around,
-            docker_socket=self._docker_socket,
-            static_sets=known.sets if known else (),
-        )
+        with ThreadPoolExecutor(1) as pool:
+            existing = pool.submit(list_static_sets)
+            seen, around = self._read() if undisturbed and apply else (None, None)
+            known = self.confirmed()
+            snapshot = observe(
+                self._host,
+                seen=seen,
+                around=around,
+                docker_socket=self._docker_socket,
+                static_sets=known.sets if known else (),
+            )
         store_exact_mark(self._state.path)
-        self._drop_leftovers(snapshot, known)
+        self._drop_leftovers(snapshot, known, existing)
         try:
             confirmed = self._confirmed()
             if confirmed is None:
@@ -201,13 +203,18 @@ class DriftMonitor:
             seen = _read_rules()
         return seen, around.result()
 
-    def _drop_leftovers(self, snapshot: Snapshot, confirmed: ConfirmedRecord | None) -> None:
-        """Destroy the static sets that killed applies have left, unless an apply is running now."""
+    def _drop_leftovers(
+        self, snapshot: Snapshot, confirmed: ConfirmedRecord | None, existing: Future[tuple[str, ...]]
+    ) -> None:
+        """Destroy the static sets that killed applies have left, unless an apply is running now.
+
+        `existing` are those that were there when the look began.
+        """
         used = {each.name for each in snapshot.static_sets}
         used |= {one.name for one in confirmed.sets} if confirmed else set()
         # Without ipset there are none.
         with contextlib.suppress(HostError, OSError):
-            if any(name not in used for name in list_static_sets()):
+            if any(name not in used for name in existing.result()):
                 with self._state.lock(seconds=0.0):
                     drop_static_sets(self._state)
 
