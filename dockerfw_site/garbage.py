@@ -11,7 +11,7 @@ import gc
 from typing import Final
 
 # An answer that leaves fewer new objects behind is followed by no look.
-MANY: Final = 50_000
+MANY: Final = 10_000
 # Objects of other requests under way grow old with each look. After so many looks everything is looked at.
 WHOLE_EVERY: Final = 100
 # Only a request that makes more than this is interrupted.

@@ -24,6 +24,7 @@ from django.conf import settings
 from gunicorn import http
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from dockerfw_site.allocator import return_memory
 from dockerfw_site.garbage import Collector
 from dockerfw_site.incoming import MIB, MOST_ANONYMOUS_BYTES, Incoming, Lane, Refused
 
@@ -90,6 +91,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
 
     def run(self) -> None:
         """Serve until the process is told to end."""
+        return_memory()
         self.collector.start()
         super().run()
 

@@ -31,9 +31,12 @@ def replay_load(kept: str, load: str, family: Family) -> Ruleset:
     """
     first = kept.count("\n") + 2
     own: dict[str, list[Rule]] = {}
+    names: dict[str, str] = {}
     replayed = []
     for number, line in enumerate(load.split("\n"), start=first):
         name = line[3:].partition(" ")[0] if line.startswith("-A ") else ""
+        # Thousands of rules of one chain share its name.
+        name = names.setdefault(name, name)
         if is_own_chain(name):
             own.setdefault(name, []).append(Rule("filter", name, None, line, number))
             replayed.append("")

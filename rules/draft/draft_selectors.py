@@ -129,11 +129,17 @@ def rule_document(rule: Rule) -> DocumentRule:
 
 
 def stored_rules(host: Host) -> Iterator[tuple[int, DocumentRule]]:
-    """Yield the rules of a draft with their versions, in the order they were added."""
+    """Yield the rules of a draft with their versions, in the order they were added.
+
+    A rule that is as in the base is that object: of thousands of rules mostly one differs.
+    """
+    base = base_rules(host)
     # Tuples, not model instances: a draft may have thousands of rules.
-    rows: Iterable[tuple[Any, ...]] = Rule.objects.filter(host=host).values_list("version", *RULE_COLUMNS)
-    for version, *columns in rows:
-        yield version, DocumentRule(*_columns(columns))
+    rows = Rule.objects.filter(host=host).values_list("version", *RULE_COLUMNS)
+    for version, *columns in rows.iterator():
+        rule = DocumentRule(*_columns(columns))
+        applied = base.get(rule.id, rule)
+        yield version, applied if applied == rule else rule
 
 
 def rule_values(rule: Rule) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from rules.models import Host
 from rules.seen.memory import Memory
 from rules.seen.snapshot_selectors import SnapshotView
 
-_counts: Memory[RuleCounts] = Memory(4)
+_counts: Memory[RuleCounts] = Memory(4, lambda found: len(found.rules))
 
 
 @dataclass(frozen=True, slots=True)

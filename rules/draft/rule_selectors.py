@@ -204,7 +204,7 @@ def _read(host: Host) -> Iterator[DraftedRule]:
     base = base_rules(host)
     for version, rule in stored_rules(host):
         applied = base.pop(rule.id, None)
-        mark: Mark = "new" if applied is None else "" if applied == rule else "changed"
+        mark: Mark = "new" if applied is None else "" if applied is rule or applied == rule else "changed"
         yield DraftedRule(version, rule, mark, applied)
     for gone in base.values():
         yield DraftedRule(0, gone, "removed", gone)

@@ -15,7 +15,7 @@ from typing import Final, Generic, TypeVar
 Value = TypeVar("Value")
 
 
-MOST_RULES: Final = 40_000
+MOST_RULES: Final = 20_000
 # A process that was forked in the middle of a computation would wait for a thread that it has not.
 LONGEST_WAIT: Final = 30.0
 

@@ -9,7 +9,7 @@ from threading import Barrier
 import pytest
 
 from dockerfw.iptables import recount
-from dockerfw.iptables.model import Ruleset
+from dockerfw.iptables.model import FAMILIES, Ruleset
 from dockerfw.iptables.parse import parse_save
 from dockerfw.messages.errors import MessageError
 from dockerfw.messages.snapshots import Snapshot
@@ -72,6 +72,24 @@ def test_of_moved_counters_only_these_are_read(with_rule: Host, parsed: list[str
     snapshot_store(with_rule, saves=saves, age=1, forget=False)
     assert seen(with_rule).rulesets == {4: parse_save(saves[4]), 6: after.rulesets[6]}
     assert len(parsed) == 3
+
+
+def test_while_nothing_moves_the_saves_are_held_once(with_rule: Host, parsed: list[str]) -> None:
+    document = draft_document(with_rule)
+    saves = {family: save_of(document, family, 1, packets=10) for family in FAMILIES}
+    stamped = {family: f"# Generated at 10:00\n{save}" for family, save in saves.items()}
+    later = {family: f"# Generated at 10:02\n{save}" for family, save in saves.items()}
+    moved = {**later, 6: f"# Generated at 10:04\n{save_of(document, 6, 1, packets=11)}"}
+    snapshot_store(with_rule, saves=stamped, age=4)
+    before = seen(with_rule)
+    snapshot_store(with_rule, saves=later, age=2, forget=False)
+    after = seen(with_rule)
+    assert after.taken_at > before.taken_at
+    assert all(after.snapshot.saves[family] is before.snapshot.saves[family] for family in FAMILIES)
+    assert all(after.rulesets[family] is before.rulesets[family] for family in FAMILIES)
+    snapshot_store(with_rule, saves=moved, age=1, forget=False)
+    assert seen(with_rule).snapshot.saves == moved
+    assert len(parsed) == 2
 
 
 def test_many_viewers_read_a_new_snapshot_once(
