@@ -8,10 +8,22 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import NewPerson
-from tests.browser.screens import Screens
+from tests.browser.person import Person
+from tests.browser.screens import DESKTOP, Screens
 from tests.browser.stack import Stack
 
 pytestmark = pytest.mark.browser
+
+# Pixels from the end of the last row to that of the card, which is its border.
+BELOW_LAST_ROW = """() => {
+    const end = (element) => element.getBoundingClientRect().bottom;
+    const last = document.querySelector(".rule-rows tbody tr:last-child");
+    return end(document.getElementById("rules")) - end(last);
+}"""
+LINES_OF_ORDERS = """() => {
+    const links = [...document.querySelectorAll(".rule-rows thead a")];
+    return new Set(links.map((link) => link.getBoundingClientRect().top)).size;
+}"""
 
 
 def test_the_guide_leads_to_the_first_revision(
@@ -58,9 +70,22 @@ def test_the_guide_leads_to_the_first_revision(
     expect(page.get_by_role("heading", name="Ready for the first review")).to_be_visible()
     expect(page.get_by_role("main")).to_contain_text("22/tcp")
     screens.take(page, "start-summary")
+    assert_no_empty_strip_below_the_rules(alice)
     page.get_by_role("main").get_by_role("link", name="Review", exact=True).last.click()
     alice.start_apply("first rules", re.compile("Apply"))
     alice.expect_applied()
     alice.goto("")
     expect(page.locator("[data-level]").first).to_contain_text("revision 1 is active")
     expect(page.get_by_role("link", name="Show the steps")).to_have_count(0)
+
+
+def assert_no_empty_strip_below_the_rules(alice: Person) -> None:
+    """Look at the rules before the first apply, of which nothing is said below the table, and go back."""
+    page = alice.page
+    alice.goto("rules/")
+    for width in (1440, 1024, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate(BELOW_LAST_ROW) <= 1, width
+        assert page.evaluate(LINES_OF_ORDERS) == 1, width
+    page.set_viewport_size(DESKTOP)
+    page.go_back()

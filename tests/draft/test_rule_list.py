@@ -51,6 +51,15 @@ def test_an_empty_draft_says_what_to_do(signed_in: Client) -> None:
     assert has_no_inline_code(page)
 
 
+@pytest.mark.redis
+def test_nothing_stands_below_the_rows_where_nothing_is_to_be_said(
+    working: Client, host: Host, ssh: Rule
+) -> None:
+    assert "Hits are unknown: the root worker has not reported yet." in text_of(working.get(RULES))
+    snapshot_store(host, draft_document(host), 1)
+    assert "table-foot" not in working.get(RULES).content.decode()
+
+
 def test_rows_are_marked_and_can_be_undone(signed_in: Client, host: Host, alice: Actor, ssh: Rule) -> None:
     gone = add(host, alice, {"ports": ["80"]})
     confirm(host, alice)
