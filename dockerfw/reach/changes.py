@@ -18,6 +18,7 @@ from dockerfw.reach.internet import UNROUTED, covers_the_internet
 from dockerfw.reach.offers import Offer, OfferKey
 from dockerfw.reach.own_addresses import find_repeats
 from dockerfw.reach.port_classes import ClassName, ClassReach, Place, PortClass, probe_classes
+from dockerfw.reach.unchanged import Unchanged, find_changed
 from dockerfw.simulation.addresses import AddressSet, union_of
 from dockerfw.simulation.simulate import Prepared
 from dockerfw.simulation.surroundings import HostInterface
@@ -68,19 +69,23 @@ def exposure_changes(
     *,
     own: Sequence[Offer] = (),
     sockets_known: bool,
+    unchanged: Unchanged | None = None,
 ) -> tuple[Change, ...]:
     """Compare access before and after a load; opened ports come first, then closed ones.
 
     Before the ports by name come the classes that no name covers, such as every TCP port. `own` are offers at
-    containers' own addresses: they are left out where they follow from `offers`.
+    containers' own addresses: they are left out where they follow from `offers`. `unchanged` is what both
+    have in common, where that is known.
     """
+    unchanged = unchanged or Unchanged(find_changed(before, after))
     entries = [_Port(offer, str(offer.port), True) for offer in offers]
     entries += _named_by_rules(documents, offers, listens=False if sockets_known else None)
     wanted = [entry.offer for entry in entries]
     old, new = (
-        {row.offer.key: row for row in rows} for rows in expose_both(wanted, before, after, outside, inside)
+        {row.offer.key: row for row in rows}
+        for rows in expose_both(wanted, before, after, outside, inside, unchanged)
     )
-    for offer, was, now in _own_addresses(own, (old, new), (before, after), outside, inside):
+    for offer, was, now in _own_addresses(own, (old, new), (before, after), outside, inside, unchanged):
         entries.append(_Port(offer, offer.ports or str(offer.port), True))
         old[offer.key], new[offer.key] = was, now
     taken = {(offer.protocol, offer.port) for offer in wanted}
@@ -108,9 +113,10 @@ def _own_addresses(
     rules: tuple[Mapping[Family, Prepared], Mapping[Family, Prepared]],
     outside: Sequence[HostInterface],
     inside: Sequence[HostInterface],
+    unchanged: Unchanged,
 ) -> Iterator[tuple[Offer, ExposureRow, ExposureRow]]:
     """Yield the offers at containers' own addresses, with their rows before and after, without repeats."""
-    was, now = expose_both(own, *rules, outside, inside)
+    was, now = expose_both(own, *rules, outside, inside, unchanged)
     repeats = find_repeats(rows[0].values(), was) & find_repeats(rows[1].values(), now)
     old, new = ({row.offer.key: row for row in each} for each in (was, now))
     for offer in own:

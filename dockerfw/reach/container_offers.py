@@ -234,9 +234,10 @@ class _Search:
     def _ranges(self, family: Family) -> Mapping[str, set[_Range]]:
         if family not in self._named:
             found: dict[str, set[_Range]] = {}
+            read: set[str] = set()
             for each in self._rules:
                 if family in each:
-                    _add_named(each[family].ruleset, found)
+                    _add_named(each[family].ruleset, found, read)
             self._named[family] = found
         return self._named[family]
 
@@ -251,8 +252,11 @@ def _without_own_rules(prepared: Prepared) -> Prepared:
     return replace(prepared, chains=replace_chains(prepared.chains, changed))
 
 
-def _add_named(ruleset: Ruleset, found: dict[str, set[_Range]]) -> None:
-    """Add the ports and ranges that rules for forwarded packets name, without those in Docker's chains."""
+def _add_named(ruleset: Ruleset, found: dict[str, set[_Range]], read: set[str]) -> None:
+    """Add the ports and ranges that rules for forwarded packets name, without those in Docker's chains.
+
+    `read` are texts, which name their chain, that need not be read again: most are the same after a load.
+    """
     table = ruleset.tables.get("filter")
     for chain in table.chains.values() if table else ():
         if chain.name in _NOT_FORWARDED or chain.name.startswith(HOST_DISPATCH):
@@ -261,6 +265,9 @@ def _add_named(ruleset: Ruleset, found: dict[str, set[_Range]]) -> None:
             continue
         own = is_own_chain(chain.name)
         for rule in chain.rules:
+            if rule.text in read:
+                continue
+            read.add(rule.text)
             if (line := read_port_line(rule.text)) is not None:
                 found.setdefault(protocol_name(line.protocol), set()).update(line.ports)
                 continue

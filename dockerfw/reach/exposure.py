@@ -106,12 +106,14 @@ def expose_both(
     after: Mapping[Family, Prepared],
     outside: Sequence[HostInterface],
     inside: Sequence[HostInterface] = (),
+    unchanged: Unchanged | None = None,
 ) -> tuple[tuple[ExposureRow, ...], tuple[ExposureRow, ...]]:
     """Return the rows before and after a load, each as `expose` does.
 
-    A row whose packets pass no chain that the load changes is the same, and is computed once.
+    A row whose packets pass no chain that the load changes is the same, and is computed once. `unchanged` is
+    given where it is known.
     """
-    unchanged = Unchanged(find_changed(before, after))
+    unchanged = unchanged or Unchanged(find_changed(before, after))
     old, new = (_Exposure(each, tuple(outside), inside, ()) for each in (before, after))
     was, now = [], []
     for offer in offers:

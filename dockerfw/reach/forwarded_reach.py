@@ -68,7 +68,7 @@ def destination_changes(
 ) -> tuple[Change, ...]:
     """Return what a load changes for destinations, each with a rule that would allow what closes."""
     changes: list[Change] = []
-    changed = find_changed(before, after)
+    changed = find_changed(before, after) if destinations.found else {}
     asked_for = [
         each
         for each in destinations.found

@@ -206,7 +206,8 @@ def _difference(
     surroundings = surroundings_of(view.snapshot)
     outside = outside_interfaces(document.settings, surroundings)
     before, after = prepare_live(view), prepare_after(view, document, revision)
-    if Unchanged(find_changed(before, after)).everything:
+    unchanged = Unchanged(find_changed(before, after))
+    if unchanged.everything:
         return ()
     listening = listening_of(view)
     offers = find_offers(listening)
@@ -219,6 +220,7 @@ def _difference(
         inside_interfaces(document.settings, surroundings),
         own=find_container_offers(listening, (before, after), outside, offers),
         sockets_known=view.snapshot.listeners_known and bool(view.snapshot.sockets),
+        unchanged=unchanged,
     )
 
 

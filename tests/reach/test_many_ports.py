@@ -228,7 +228,7 @@ def test_ports_in_chains_of_dockerfw_are_found_without_reading_their_lines() -> 
     document = make_document(Settings(external_interfaces=("eth0",)), tuple(dict.fromkeys(allowed)))
     after = filter_after_load(ruleset(4, []), document, 4)
     found: dict[str, set[tuple[int, int]]] = {}
-    container_offers._add_named(after, found)
+    container_offers._add_named(after, found, set())
     rules = [
         rule
         for chain in after.tables["filter"].chains.values()
@@ -240,6 +240,18 @@ def test_ports_in_chains_of_dockerfw_are_found_without_reading_their_lines() -> 
     assert all(rule._reading is None for rule in rules)
     slow: dict[str, set[tuple[int, int]]] = {}
     with patch.object(container_offers, "read_port_line", return_value=None):
-        container_offers._add_named(after, slow)
+        container_offers._add_named(after, slow, set())
     assert found == slow
     assert {(22, 22), (8000, 8010)} < found["tcp"]
+
+
+def test_lines_that_stay_are_read_once_for_before_and_after() -> None:
+    rules = tuple(
+        validate_rule({"scope": "both", "protocol": "tcp", "ports": [str(port)]}) for port in PORTS[:40]
+    )
+    after = filter_after_load(ruleset(4, []), make_document(Settings(), rules), 4)
+    found: dict[str, set[tuple[int, int]]] = {}
+    read: set[str] = set()
+    container_offers._add_named(after, found, read)
+    with patch.object(container_offers, "read_port_line", side_effect=AssertionError):
+        container_offers._add_named(after, found, read)
