@@ -134,12 +134,11 @@ def look(host: Host) -> Look:
 
 def _look(host: Host) -> Look:
     try:
-        # Mostly this process has parsed the snapshot already, which the head of the message shows.
-        known = _views.get((host.name, _taken_at(client.snapshot_head(host.name))))
-        if known is not None:
-            return Look(_keep_newest(host, known), "")
-        with _alone_with(host):
-            view = _read_snapshot(host)
+        view = _known_snapshot(host)
+        if view is None:
+            with _alone_with(host) as waited:
+                # The thread that this one waited for has mostly read it.
+                view = (_known_snapshot(host) if waited else None) or _read_snapshot(host)
     except client.QueueError as error:
         return Look(None, str(error))
     except (MessageError, ParseError) as error:
@@ -151,12 +150,16 @@ def _look(host: Host) -> Look:
 
 
 @contextlib.contextmanager
-def _alone_with(host: Host) -> Iterator[None]:
-    """Let one thread at a time read a snapshot of a host; after a very long wait, another one too."""
+def _alone_with(host: Host) -> Iterator[bool]:
+    """Let one thread at a time read a snapshot of a host, and tell it whether it had to wait for another.
+
+    After a very long wait both read.
+    """
     lock = _reading[host.name]
-    alone = lock.acquire(timeout=LONGEST_WAIT)
+    at_once = lock.acquire(blocking=False)
+    alone = at_once or lock.acquire(timeout=LONGEST_WAIT)
     try:
-        yield
+        yield not at_once
     finally:
         if alone:
             lock.release()
@@ -192,12 +195,14 @@ def _taken_at(head: bytes) -> str:
     return found[1].decode() if found else ""
 
 
+def _known_snapshot(host: Host) -> SnapshotView | None:
+    """Return the newest snapshot if its head shows that this process has parsed it. Raises QueueError."""
+    known = _views.get((host.name, _taken_at(client.snapshot_head(host.name))))
+    return None if known is None else _keep_newest(host, known)
+
+
 def _read_snapshot(host: Host) -> SnapshotView | None:
     """Return the newest snapshot of a host. Raises QueueError, MessageError or ParseError."""
-    # Another thread may have read it while this one waited.
-    known = _views.get((host.name, _taken_at(client.snapshot_head(host.name))))
-    if known is not None:
-        return _keep_newest(host, known)
     data = client.snapshot_read(host.name)
     if data is None:
         return None
