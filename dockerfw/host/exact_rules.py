@@ -13,16 +13,20 @@ from contextlib import contextmanager
 from dockerfw.host.clock import boot_id
 from dockerfw.host.native_rules import inexact_tables, read_generation
 from dockerfw.iptables.model import Family
+from dockerfw.version import VERSION
 
 # The last such generation that this process knows of: see `rules_mark`.
 _exact = ""
 
 
 def rules_mark() -> str:
-    """Return a mark of boot, network namespace and generation, empty where the kernel does not tell."""
+    """Return a mark of boot, network namespace and generation, empty where the kernel does not tell.
+
+    It has dockerfw's version too: a newer one may know more that iptables-save leaves out.
+    """
     found = read_generation()
     try:
-        return f"{boot_id()} {found[0]} {found[1]}" if found else ""
+        return f"{VERSION} {boot_id()} {found[0]} {found[1]}" if found else ""
     except OSError:
         return ""
 

@@ -119,6 +119,12 @@ def test_the_mark_of_another_namespace_is_another(inside: Namespace) -> None:
     assert exact_rules.rules_mark() == mark
 
 
+def test_the_mark_of_another_version_is_another(inside: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = exact_rules.rules_mark()
+    monkeypatch.setattr(exact_rules, "VERSION", "0.0.1")
+    assert exact_rules.rules_mark() != mark
+
+
 def test_the_mark_goes_on_to_the_next_process(
     inside: Namespace, listed: list[Family], tmp_path: Path
 ) -> None:
