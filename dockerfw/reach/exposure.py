@@ -110,8 +110,9 @@ def expose_both(
 ) -> tuple[tuple[ExposureRow, ...], tuple[ExposureRow, ...]]:
     """Return the rows before and after a load, each as `expose` does.
 
-    A row whose packets pass no chain that the load changes is the same, and is computed once. `unchanged` is
-    given where it is known.
+    Where packets pass no chain that the load changes, the same sources reach the port after it, and the row
+    after the load is the one before it, with the rules and notes of then. `unchanged` is given where it is
+    known.
     """
     unchanged = unchanged or Unchanged(find_changed(before, after))
     old, new = (_Exposure(each, tuple(outside), inside, ()) for each in (before, after))

@@ -23,8 +23,9 @@ Changed = Mapping[Family, frozenset[ChainKey] | Literal["all"]]
 def find_changed(before: Rules, after: Rules) -> Changed:
     """Return the chains that differ between the rules before and after a load of the same host.
 
-    A chain also differs if its rules name a set or another chain that does. dockerfw's label in a comment is
-    no difference. The families of only one of both differ wholly.
+    A chain also differs if its rules name a set that does, or a chain that only one side has. A label of
+    dockerfw's in a comment is no difference. A family that only one side has differs wholly. The compiled
+    chains have to be those of the rulesets, which are compared: not ones that replace_chains put in.
     """
     return {
         family: _changed(before[family], after[family]) if family in before and family in after else "all"
@@ -33,8 +34,7 @@ def find_changed(before: Rules, after: Rules) -> Changed:
 
 
 def _changed(before: Prepared, after: Prepared) -> frozenset[ChainKey] | Literal["all"]:
-    around = (replace(each.surroundings, sets={}) for each in (before, after))
-    first, second = around
+    first, second = (replace(each.surroundings, sets={}) for each in (before, after))
     unlike = before.family != after.family or before.ruleset.unprinted != after.ruleset.unprinted
     if unlike or first != second or _changes_sets(before.ruleset) or _changes_sets(after.ruleset):
         return "all"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Final
@@ -17,6 +16,7 @@ from dockerfw.document.values import Document
 from dockerfw.iptables.model import Family, Ruleset
 from dockerfw.iptables.parse import parse_save, print_save
 from dockerfw.iptables.replay import parse_restore
+from rules.seen.memory import paused_collector
 from scripts.benchmarks.documents import SIZES, make_document, make_object
 from scripts.benchmarks.measure import (
     Row,
@@ -108,14 +108,12 @@ def _restore(host: Namespace, texts: Mapping[Family, str]) -> None:
 
 
 def _seconds(call: Callable[[], object]) -> float:
-    # dockerfw's processes let the collector interrupt no plan.
-    gc.disable()
     forget_results()
-    began = processor_seconds()
-    call()
-    took = processor_seconds() - began
-    gc.enable()
-    return took
+    # As pages and commands compute it.
+    with paused_collector():
+        began = processor_seconds()
+        call()
+        return processor_seconds() - began
 
 
 def _split(text: str) -> object:
